@@ -82,8 +82,9 @@ def bernoulli() -> Conditional:
     """p(x_i = 1) = σ(f), p(x_i = 0) = 1 - σ(f), for integers x_i in {0, 1}.
 
     σ is the logistic function. One parameter, f [..., 1], the logit; f = 0 is a fair coin. log_prob
-    is in nats, and -inf for other values of x_i. Returns a `Conditional` for a causal net or a
-    decoder.
+    is in nats, and -inf for other values of x_i. Returns a `Conditional`: `num_params` and `dist`,
+    a function f -> p(x_i; f); the argument `conditional` of a causal model such as
+    `autoregressive.made`, or of `factorised` for a decoder.
     """
 
     def marginal(x):
@@ -104,7 +105,9 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
         and makes the first weight matrix K - 1 times as large. `nets.scaled(K)` has one weight for
         all levels. It suits grey levels, above all with few training examples
 
-    Returns a `Conditional`. Raises `ValueError` if the encoding has another number of levels.
+    Returns a `Conditional`: `num_params` and `dist`, a function f -> p(x_i; f); the argument
+    `conditional` of a causal model such as `autoregressive.made`, or of `factorised` for a decoder.
+    Raises `ValueError` if the encoding has another number of levels.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
@@ -146,8 +149,10 @@ def discretized_logistic(
     p_j(x_b) and with means that depend linearly on the preceding channels by trained α. The tanh is
     not in the paper but in the authors' program.
 
-    Returns a `Conditional`. Causal nets get the levels as numbers in [-1, 1]. Cost: 4 logarithms
-    per component and entry. Salimans et al. (2017), "PixelCNN++", equations 1-3.
+    Returns a `Conditional`: `num_params` and `dist`, a function f -> p(x_i; f); the argument
+    `conditional` of a causal model such as `autoregressive.made`, or of `factorised` for a decoder.
+    Causal nets get the levels as numbers in [-1, 1]. Cost: 4 logarithms per component and entry.
+    Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     num_components = checks.positive_int(num_components, "num_components")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
@@ -307,8 +312,10 @@ def logit_laplace(num_levels: int | None = None) -> Conditional:
     num_levels: K for levels 0..K-1, where level v has the probability of the interval
         [v / K, (v + 1) / K]; None for numbers
 
-    Returns a `Conditional`. It is the likelihood of DALL-E's decoder. Ramesh et al. (2021),
-    "Zero-shot text-to-image generation", appendix A.3.
+    Returns a `Conditional`: `num_params` and `dist`, a function f -> p(x_i; f); the argument
+    `conditional` of a causal model such as `autoregressive.made`, or of `factorised` for a decoder.
+    It is the likelihood of DALL-E's decoder. Ramesh et al. (2021), "Zero-shot text-to-image
+    generation", appendix A.3.
     """
     bounded = lambda f: (f[..., 0], jnp.exp(soft_bound(f[..., 1], 7.0)))
     if num_levels is None:
@@ -328,7 +335,9 @@ def gaussian(law: Law | None = None) -> Conditional:
         parameters and s bounded smoothly to ±3, or `bijectors.additive()`, with the one parameter m
         and σ = 1. Other laws raise `ValueError` when used
 
-    Returns a `Conditional`. Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
+    Returns a `Conditional`: `num_params` and `dist`, a function f -> p(x_i; f); the argument
+    `conditional` of a causal model such as `autoregressive.made`, or of `factorised` for a decoder.
+    Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
     """
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
@@ -368,7 +377,9 @@ def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 
 
     The means are μ_j = m_j + z_j (1 - s_j) with z_j the (j + ½) / K quantile of the standard
     component. So at f = 0 all components are the standard normal (or logistic), but their gradients
-    differ, and they separate in training. Returns a `Conditional`. Bishop (1994), "Mixture density
+    differ, and they separate in training. Returns a `Conditional`: `num_params` and `dist`, a
+    function f -> p(x_i; f); the argument `conditional` of a causal model such as
+    `autoregressive.made`, or of `factorised` for a decoder. Bishop (1994), "Mixture density
     networks"; Papamakarios et al. (2017), "Masked autoregressive flow", where a MADE with this
     likelihood is called MADE MoG.
     """

@@ -38,7 +38,9 @@ def importance_bound(
     num_bins equal parts of continuous time; the two terms at the ends are added without weights.
     One t per row estimates it without bias for any p > 0, and the variance is least for this p. As
     E[L_t²] changes in training, it is estimated by a running mean, which is a state beside the
-    parameters. Returns (init_state, loss):
+    parameters. Returns the pair (init_state, loss), two functions: init_state(key, params) is the
+    first state, and loss is one for `learning.gradient_descent`, which passes the state from step
+    to step:
 
         init_state, loss = importance_bound(model)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)

@@ -23,7 +23,9 @@ def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
     dim: the number of coordinates of x [..., dim], or of channels
     event_ndims: the axes of one event, 1 for vectors and 3 for images [..., H, W, dim]. For images
         the statistics of a channel are over all pixels of the batch, and log|det| is H W Σ_i s_i
-    Cost: O(1) per entry of x. Kingma and Dhariwal (2018), "Glow", section 3.1.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: O(1) per entry of x.
+    Kingma and Dhariwal (2018), "Glow", section 3.1.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

@@ -39,19 +39,23 @@ def autoregression(
     order: order[t] is the coordinate computed at step t; by default 0..d-1
     cond_shape: of a condition c [..., *cond_shape]; None for none
     residual: whether every two hidden layers are a residual block (of equal widths)
-    direct: whether f_i also reads z_<i directly; by default if a hidden layer is too narrow to see
-        all
+    direct: whether f_i also reads z_<i directly; by default if a hidden layer has fewer than d - 1
+        units, or d with a condition
     dropout: the fraction of hidden units set to 0 if the bijector gets a key, with the same units
         in both directions
     inverse: how z is computed from x, exactly, one coordinate after the other: "unit_once" computes
         each hidden unit once; "block_fixed_point" and "fixed_point" repeat passes until nothing
         changes; "naive" makes d passes
     num_blocks, density_blocks: the number of blocks of coordinates in which the inverse and the
-        pass are computed, by default chosen by dim and hidden
+        pass are computed, by default as in `nets.made`: for the inverse 2 or 3 up to d = 16, √d / 2
+        up to 64, 4 up to 256 and √d / 4 above; for the pass 1 if a layer has fewer than 256 units
+        or d < 8, else 2, and 4 from d = 512
     tolerance: the largest change at which a fixed point has been reached; by default 0, exact
-    Cost: `forward` is one pass of the net. The inverse with "unit_once" has the arithmetic of one
-    pass too, in d small steps. Kingma et al. (2016), "Improving variational inference with inverse
-    autoregressive flow", eq. 10.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: `forward` is one
+    pass of the net. The inverse with "unit_once" has the arithmetic of one pass too, in d small
+    steps. Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
+    eq. 10.
     """
     dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
     law = affine() if law is None else law

@@ -27,8 +27,10 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
 
     dim: the number of coordinates
     num_components: K. Parameters "logits" of π, "means" μ and "log_scales" log s, each [dim, K]
-    Lecture: one-dimensional flows. Cost: both directions are bisections, about as many evaluations
-    as the mantissa has bits; their gradients do not differentiate the bisection.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Lecture: one-dimensional
+    flows. Cost: both directions are bisections, about as many evaluations as the mantissa has bits;
+    their gradients do not differentiate the bisection.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")

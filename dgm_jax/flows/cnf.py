@@ -31,9 +31,11 @@ def cnf(
     activation: of f, by default tanh; it should be smooth
     cond_shape: of a condition c [..., *cond_shape]; None for none
     solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
-    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
-    under `jit` returns NaN (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary
-    differential equations", section 4.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: six evaluations of f
+    per step of the solver. If the solver fails, it raises InputError, or under `jit` returns NaN
+    (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary differential equations", section
+    4.
     """
     field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)
     return neural_ode(field, dim, cond_shape=cond_shape, solver=solver)

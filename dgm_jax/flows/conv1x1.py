@@ -22,8 +22,9 @@ def conv1x1(
         the inverse as much as the product (`flows.plu`, `flows.qr`)
     seed: of the permutation P, for "plu"
     num_reflections: in Q, for "qr"; by default as many as channels
-    Kingma and Dhariwal (2018), "Glow", section 3.2; "qr": Hoogeboom et al. (2019), "Emerging
-    convolutions".
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Kingma and Dhariwal
+    (2018), "Glow", section 3.2; "qr": Hoogeboom et al. (2019), "Emerging convolutions".
     """
     num_channels = checks.positive_int(num_channels, "num_channels")
     checks.choice(form, FORMS, "form")

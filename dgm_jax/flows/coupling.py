@@ -39,7 +39,9 @@ def coupling(
     cond_shape: of a condition c [..., *cond_shape], flattened to a vector; None for none
     dropout: the fraction of hidden units set to 0 if the bijector gets a key, the same ones in both
         directions
-    Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Dinh et al. (2017),
+    "Density estimation using Real NVP", eqs. 4-8.
     """
     dim = checks.positive_int(dim, "dim")
     cond_shape = checks.cond_shape(cond_shape)

@@ -18,7 +18,9 @@ def elementwise(dim: int, *, law: Law) -> Flow:
     dim: the number of coordinates
     law: τ, such as `bijectors.rational_quadratic_spline()`. The parameters are {"c": [dim, k]},
         with k = law.num_params
-    Lecture: element-wise flows.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Lecture: element-wise
+    flows.
     """
     dim = checks.positive_int(dim, "dim")
     checks.noun(law, Law, "law")

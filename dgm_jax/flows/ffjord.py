@@ -38,9 +38,10 @@ def ffjord(
         along the path
     cond_shape: of a condition c [..., *cond_shape]; None for none
     solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
-    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
-    under `jit` returns NaN (`bijectors.Continuous`). Grathwohl et al. (2019), "FFJORD: free-form
-    continuous dynamics".
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: six evaluations of f
+    per step of the solver. If the solver fails, it raises InputError, or under `jit` returns NaN
+    (`bijectors.Continuous`). Grathwohl et al. (2019), "FFJORD: free-form continuous dynamics".
     """
     checks.choice(noise, NOISES, "noise")
     field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)

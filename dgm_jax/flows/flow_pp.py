@@ -57,9 +57,11 @@ def flow_pp(
     unroll: False: the layers of a group are one scan, of which one layer is compiled, and whose
         gradient keeps only the inputs of the layers and computes each layer once more. True: they
         are written out; results are the same
-    Other sides raise `InputError`. Cost: density is one pass of every net and τ; sampling also
-    inverts τ by bisection. For variational dequantisation see `flows.variational_noise`. Ho et al.
-    (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Other sides raise
+    `InputError`. Cost: density is one pass of every net and τ; sampling also inverts τ by
+    bisection. For variational dequantisation see `flows.variational_noise`. Ho et al. (2019),
+    "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     counts = checks.widths(num_couplings, "num_couplings")
     if len(counts) != 3:

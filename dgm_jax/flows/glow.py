@@ -57,7 +57,9 @@ def glow(
     dropout: the fraction of activations of f set to 0 if the bijector gets a key
     unroll: whether the steps of a scale are written out instead of run in one scan, in which 32
         compile in the time of one
-    Cost: both directions are one pass of every net. Kingma and Dhariwal (2018), "Glow", figure 2.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: both directions are
+    one pass of every net. Kingma and Dhariwal (2018), "Glow", figure 2.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_steps = checks.positive_int(num_steps, "num_steps")

@@ -46,18 +46,22 @@ def iaf(
     order: order[t] is the coordinate computed at step t of a layer; by default 0..d-1
     cond_shape: of a condition c [..., *cond_shape]; None for p(x)
     residual: whether every two hidden layers are a residual block (of equal widths)
-    direct: whether f_i also reads z_<i directly; by default if a hidden layer is too narrow to see
-        all
+    direct: whether f_i also reads z_<i directly; by default if a hidden layer has fewer than d - 1
+        units, or d with a condition
     dropout: the fraction of hidden units set to 0 if the bijector gets a key
     inverse: how the inverse is computed, exactly: "unit_once" computes each hidden unit once;
         "block_fixed_point" and "fixed_point" repeat passes until nothing changes; "naive" makes d
         passes per layer
     num_blocks, density_blocks, tolerance: the numbers of blocks of coordinates in which the inverse
-        and the pass are computed, by default chosen by dim and hidden; and the largest change at
-        which a fixed point has been reached, by default 0, exact
+        and the pass are computed, by default as in `nets.made` (for the inverse 2 or 3 up to d =
+        16, √d / 2 up to 64, 4 up to 256, √d / 4 above; for the pass 1 if a layer has fewer than 256
+        units or d < 8, else 2, and 4 from d = 512); and the largest change at which a fixed point
+        has been reached, by default 0, exact
     unroll: whether the layers are written out instead of run in a scan, which compiles longer
         (`combinators.repeat`)
-    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Kingma et al. (2016),
+    "Improving variational inference with inverse autoregressive flow".
     """
     layer = autoregression(
         dim,

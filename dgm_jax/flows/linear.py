@@ -20,7 +20,8 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
     dim: the size of vectors [..., dim]
     event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
         times as large
-    Lecture: linear flows.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Lecture: linear flows.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -43,8 +44,9 @@ def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
     lower: whether M is lower or upper triangular
     event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
         times as large
-    Cost: O(dim²) per example in both directions; the inverse is a substitution. Lecture: linear
-    flows.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: O(dim²) per example
+    in both directions; the inverse is a substitution. Lecture: linear flows.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -74,7 +76,9 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     seed: of the permutation P, which is part of the flow and not of its parameters
     event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
         times as large
-    Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), "Glow", eq. 10.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: O(d²) both ways,
+    O(d) for the log-det. Kingma and Dhariwal (2018), "Glow", eq. 10.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -119,9 +123,11 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
         reached
     event_ndims: 1 for vectors [..., dim], 3 for the channels of images [..., H, W, dim], where
         log|det| is H·W times as large
-    Cost: O(d²k) for Q, once per call, and O(d²) per example, in both directions. Tomczak and
-    Welling (2016), "Improving variational auto-encoders using Householder flow"; Hoogeboom et al.
-    (2019), "Emerging convolutions", section 4.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: O(d²k) for Q, once
+    per call, and O(d²) per example, in both directions. Tomczak and Welling (2016), "Improving
+    variational auto-encoders using Householder flow"; Hoogeboom et al. (2019), "Emerging
+    convolutions", section 4.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

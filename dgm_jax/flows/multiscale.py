@@ -49,7 +49,9 @@ def channel_coupling(
     cond_shape: of c: (n,) for a vector, the same at every pixel, or (H, W, n); None for none
     dropout: the fraction of activations of f set to 0 if the bijector gets a key, the same ones in
         both directions
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Dinh et al. (2017),
+    "Density estimation using Real NVP", section 3.4.
     """
     shape = checks.image_shape(shape)
     h, w, c = shape
@@ -167,7 +169,9 @@ def multiscale(
     cond_shape: of a condition, (n,) or (H, W, n); `scale` and `final` are given its shape at their
         scale, to which a map is squeezed as the image is
 
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Dinh et al. (2017),
+    "Density estimation using Real NVP", section 3.6.
     """
     shape, cond_shape = checks.image_shape(shape), checks.cond_shape(cond_shape)
     checks.function(scale, "scale")

@@ -122,9 +122,11 @@ def neural_ode(
         Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, of one derivative, with ε of this distribution
         if the bijector gets a key. Without a key the trace is exact
     solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
-    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
-    under `jit` returns NaN (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary
-    differential equations"; Grathwohl et al. (2019), "FFJORD", for the estimate.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: six evaluations of f
+    per step of the solver. If the solver fails, it raises InputError, or under `jit` returns NaN
+    (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary differential equations";
+    Grathwohl et al. (2019), "FFJORD", for the estimate.
     """
     checks.noun(field, Field, "field")
     dim = checks.positive_int(dim, "dim")

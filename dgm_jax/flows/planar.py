@@ -31,9 +31,11 @@ def planar(dim: int, *, cond_shape: Shape | None = None) -> Flow:
     dim: the size of the vectors [..., dim]
     cond_shape: of a condition c [..., *cond_shape], of which w, u and b are then affine functions,
         as in an amortised posterior; None for none
-    Cost: `forward` O(dim); the inverse is found by bisection. It is precise to the rounding over
-    the slope, and to 0.005 ‖û‖ for ‖w‖ ‖u‖ > 260. Stack layers with `combinators.repeat`. Rezende
-    and Mohamed (2015), "Variational inference with normalizing flows", eq. 10 and A.1.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: `forward` O(dim);
+    the inverse is found by bisection. It is precise to the rounding over the slope, and to 0.005
+    ‖û‖ for ‖w‖ ‖u‖ > 260. Stack layers with `combinators.repeat`. Rezende and Mohamed (2015),
+    "Variational inference with normalizing flows", eq. 10 and A.1.
     """
     dim = checks.positive_int(dim, "dim")
 

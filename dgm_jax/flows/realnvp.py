@@ -43,8 +43,10 @@ def realnvp(
     dropout: the fraction of their hidden units set to 0 if the bijector gets a key
     unroll: whether the pairs are written out instead of run in a scan (`combinators.repeat`)
 
-    Starts as the identity, or as a permutation if shuffled. Cost: density and sampling are both one
-    pass of every f_k. Dinh et al. (2017), "Density estimation using Real NVP".
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Starts as the identity, or
+    as a permutation if shuffled. Cost: density and sampling are both one pass of every f_k. Dinh et
+    al. (2017), "Density estimation using Real NVP".
     """
     dim = checks.positive_int(dim, "dim")
     num_layers = checks.positive_int(num_layers, "num_layers", least=2)

@@ -55,8 +55,9 @@ def realnvp_image(
     dropout: the fraction of activations of f set to 0 if the bijector gets a key
     unroll: whether layers of the same form are written out instead of run in one scan, which
         compiles once for all of them
-    Cost: both directions are one pass of every net. Dinh et al. (2017), "Density estimation using
-    Real NVP", section 3.6.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: both directions are
+    one pass of every net. Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_couplings = checks.positive_int(num_couplings, "num_couplings")

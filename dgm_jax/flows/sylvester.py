@@ -48,9 +48,11 @@ def sylvester(
     num_reflections: for "householder" only, by default d
     cond_shape: of a condition c [..., *cond_shape], of which all parameters are then affine
         functions; None for none
-    Cost: `forward` O(dm), and Q once; the inverse m root searches in turn (`bijectors.Sylvester`).
-    Its condition number is not bounded, as the off-diagonal entries of R and R̃ are not. van den
-    Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
+    Returns a `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward`
+    maps z to x, for `combinators.pushforward` and `combinators.compose`. Cost: `forward` O(dm), and
+    Q once; the inverse m root searches in turn (`bijectors.Sylvester`). Its condition number is not
+    bounded, as the off-diagonal entries of R and R̃ are not. van den Berg et al. (2018), "Sylvester
+    normalizing flows", eqs. 12-15 and section 3.
     """
     dim, num_units, num_reflections = _checked(dim, form, num_units, num_reflections)
     m = dim if form != "orthogonal" else (dim + 1) // 2 if num_units is None else num_units

@@ -139,17 +139,18 @@ def bernoulli_mixture_em(
     min_rows: a component with n_k < min_rows is dead. The heaviest one is split in its place: each
         gets half of its π, and p moved by ±p (1 - p) / 2 in each bit, in opposite directions. The
         likelihood may decrease in such a step
-    start_steps: steps of k-means. chunk: rows that are treated at a time; by default what fits a
-        cache
+    start_steps: steps of k-means. chunk: rows that are treated at a time; by default so many that
+        the arrays of a chunk fill a cache, from 64 to 4096
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [N, d] of
-    bits; the key is not used. Its metrics are those of the parameters before the step:
-    "log_likelihood", in nats per row; "log_posterior", which adds λ / N Σ_ki [p̄_i log p_ki + (1 -
-    p̄_i) log(1 - p_ki)], the log prior up to a constant, and never decreases unless a component
-    dies; and "reseeded", the number of components that died. Cost per step: 4NKd operations, two
-    matrix products; memory of one chunk. McLachlan and Peel (2000), "Finite mixture models"; Bishop
-    (2006), "Pattern recognition and machine learning", section 9.3.3.
+    Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
+    `learning.train`. step(params, key, x) takes all rows x [N, d] of bits; the key is not used. Its
+    metrics are those of the parameters before the step: "log_likelihood", in nats per row;
+    "log_posterior", which adds λ / N Σ_ki [p̄_i log p_ki + (1 - p̄_i) log(1 - p_ki)], the log prior
+    up to a constant, and never decreases unless a component dies; and "reseeded", the number of
+    components that died. Cost per step: 4NKd operations, two matrix products; memory of one chunk.
+    McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), "Pattern recognition and
+    machine learning", section 9.3.3.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components, bits=True)
@@ -300,7 +301,8 @@ def fit_bernoulli_mixture(
         num_steps steps
     start_steps: of k-means
     min_rows: a component with fewer rows is replaced by a half of the heaviest one
-    chunk: rows that are treated at a time; by default what fits into a cache
+    chunk: rows that are treated at a time; by default so many that the arrays of a chunk fill a
+        cache, from 64 to 4096
 
     Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
     per row before each step), `restarts` (its last value in each restart), `num_steps` and

@@ -56,10 +56,10 @@ def factor_analysis_em(
         without bound if an entry is constant, or fully explained by a latent (a Heywood case)
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`, whose state is the parameters of `factor_analysis`
-    and whose batch is all rows [n, d]. The metric
-    "log_likelihood" is that of the parameters before the step, in nats per row, and never
-    decreases. Cost: O(n d q) per step. Rubin and Thayer (1982), "EM algorithms for ML factor
-    analysis".
+    Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
+    `learning.train`, whose state is the parameters of `factor_analysis` and whose batch is all rows
+    [n, d]. The metric "log_likelihood" is that of the parameters before the step, in nats per row,
+    and never decreases. Cost: O(n d q) per step. Rubin and Thayer (1982), "EM algorithms for ML
+    factor analysis".
     """
     return linear_gaussian_em(dim, num_latents, (dim,), floor, axis_name)

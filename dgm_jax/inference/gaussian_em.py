@@ -64,17 +64,20 @@ def gaussian_mixture_em(
     min_rows: a component with n_k < min_rows is dead and replaced by a half of the heaviest one;
         the likelihood may decrease in such a step
     start_steps: steps of k-means
-    form: "features", faster, or "centred", without cancellation; by default by the dtype of x
-    chunk: rows that are treated at a time; by default what fits into a cache
+    form: "features", faster, or "centred", without cancellation; by default "features" for float64,
+        else "centred"
+    chunk: rows that are treated at a time; by default so many that the arrays of a chunk fill a
+        cache, from 64 to 4096
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [n, d] of the
-    data; the key is not used. Its metrics are those of θ before the step, in nats per row:
-    "log_likelihood", which with floor=0 never decreases unless a component dies; with a prior
-    "log_posterior", (log p(X | θ) + log p(θ)) / n up to a constant, which then never decreases;
-    "reseeded", the number of components that died. Cost per step: 2nKd² operations in float64,
-    4nKd² in float32, for diagonal covariances 4nKd; memory of one chunk. Dempster, Laird and Rubin
-    (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+    Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
+    `learning.train`. step(params, key, x) takes all rows x [n, d] of the data; the key is not used.
+    Its metrics are those of θ before the step, in nats per row: "log_likelihood", which with
+    floor=0 never decreases unless a component dies; with a prior "log_posterior", (log p(X | θ) +
+    log p(θ)) / n up to a constant, which then never decreases; "reseeded", the number of components
+    that died. Cost per step: 2nKd² operations in float64, 4nKd² in float32, for diagonal
+    covariances 4nKd; memory of one chunk. Dempster, Laird and Rubin (1977), "Maximum likelihood
+    from incomplete data via the EM algorithm".
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components)
@@ -285,7 +288,8 @@ def fit_gaussian_mixture(
     start_steps: of k-means
     min_rows: a component with fewer rows is replaced by a half of the heaviest one
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
-        time; by default chosen by dtype and size
+        time; by default "features" for float64, else "centred", and so many rows that the
+        intermediate arrays fill a cache, from 64 to 4096
 
     Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
     per row before each step), `restarts` (its last value in each restart), `num_steps` and

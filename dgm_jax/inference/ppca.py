@@ -91,14 +91,15 @@ def ppca_em(
         all
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`, whose state is the parameters of `ppca` and whose
-    batch is rows [n, d]. It starts with random columns of W of length about 1, μ = 0 and σ = 1. The
-    metric "log_likelihood" is that of the parameters before the step, in nats per row. If all rows
-    are the batch, it never decreases and converges to that of `ppca_optimum`. Near it the error of
-    W Wᵀ falls per step by a factor of about the largest of λ_{q+1} / λ_q and 1 - 2 ρ_j (1 - ρ_j),
-    ρ_j = σ² / λ_j for j ≤ q, with λ_1 ≥ λ_2 ≥ ... the eigenvalues of C_xx: EM is slow if σ² is
-    small. C_xx is never formed: O(n d q) per step. Tipping and Bishop (1999), "Probabilistic
-    principal component analysis", appendix B.
+    Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
+    `learning.train`, whose state is the parameters of `ppca` and whose batch is rows [n, d]. It
+    starts with random columns of W of length about 1, μ = 0 and σ = 1. The metric "log_likelihood"
+    is that of the parameters before the step, in nats per row. If all rows are the batch, it never
+    decreases and converges to that of `ppca_optimum`. Near it the error of W Wᵀ falls per step by a
+    factor of about the largest of λ_{q+1} / λ_q and 1 - 2 ρ_j (1 - ρ_j), ρ_j = σ² / λ_j for j ≤ q,
+    with λ_1 ≥ λ_2 ≥ ... the eigenvalues of C_xx: EM is slow if σ² is much smaller than λ_1, where
+    this factor is about 1 - 2 σ² / λ_1. C_xx is never formed: O(n d q) per step. Tipping and Bishop
+    (1999), "Probabilistic principal component analysis", appendix B.
     """
     return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
 

@@ -55,17 +55,18 @@ def variational_mixture(
         `prior_of(x, K)`; others raise `ValueError`
     start_steps: steps of k-means
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
-        time; by default chosen by dtype and size
+        time; by default "features" for float64, else "centred", and so many rows that the
+        intermediate arrays fill a cache, from 64 to 4096
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`. Its state is q(π, m, Λ), a `Conjugate` of K
-    components, and its batch all rows x [N, d]; the key of a step is not used. Its metric "elbo" is
-    ELBO / N of q before the step with its best q(z), in nats per row, with all constants, which
-    scikit-learn omits: Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ)),
-    divided by N. It is a lower bound of log p(X) / N and never decreases; for K = 1 it is equal
-    after one step. It can be used to choose K (up to the K! orderings of a mixture). Cost: 2NKd²
-    operations per step in float64, 4NKd² in float32. Bishop (2006), "Pattern recognition and
-    machine learning", section 10.2.
+    Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
+    `learning.train`. Its state is q(π, m, Λ), a `Conjugate` of K components, and its batch all rows
+    x [N, d]; the key of a step is not used. Its metric "elbo" is ELBO / N of q before the step with
+    its best q(z), in nats per row, with all constants, which scikit-learn omits: Σ_n log Σ_k exp
+    E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ)), divided by N. It is a lower bound of log
+    p(X) / N and never decreases; for K = 1 it is equal after one step. It can be used to choose K
+    (up to the K! orderings of a mixture). Cost: 2NKd² operations per step in float64, 4NKd² in
+    float32. Bishop (2006), "Pattern recognition and machine learning", section 10.2.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components)
@@ -203,7 +204,8 @@ def fit_variational_mixture(
         num_steps steps
     start_steps: of k-means, which makes the first assignment of rows to components
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
-        time; by default chosen by dtype and size
+        time; by default "features" for float64, else "centred", and so many rows that the
+        intermediate arrays fill a cache, from 64 to 4096
 
     Returns a `FittedMixture`: `model` and `params`, `posterior` (q(π, m, Λ)), `history` (the ELBO
     in nats per row before each step), `restarts` (its last value in each restart) and `num_steps`.

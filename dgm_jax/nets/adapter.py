@@ -116,10 +116,11 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
         params, state = critic.init(key)
         y, state = critic.apply(params, state, x, train=True)  # x [batch, 2]
 
-    The state is all variables of the module except its parameters, such as {"batch_stats": ...}.
-    With train=True it is returned updated, with the same shapes and dtypes; with train=False
-    unchanged. A module with dropout also declares `deterministic`, which is True if `apply` gets no
-    key.
+    The result has init(key) -> (params, state) and apply(params, state, *inputs, train=...,
+    key=None) -> (result, state). The state is all variables of the module except its parameters,
+    such as {"batch_stats": ...}. With train=True it is returned updated, with the same shapes and
+    dtypes; with train=False unchanged. A module with dropout also declares `deterministic`, which
+    is True if `apply` gets no key.
 
     Batch statistics are those of the whole batch: under `jit` also if it is sharded over devices;
     under `jax.pmap` if the layers get the name of the axis, linen.BatchNorm(axis_name="batch").

@@ -195,8 +195,11 @@ def residual_generator(
     """G(z[, y]) = tanh(...): z [batch, n], classes y [batch] -> x [batch, H, W, C] in (-1, 1).
 
     A linear map to the first image, then blocks that double height and width: two 3×3 convolutions
-    with batch norms, and a 1×1 convolution as a short cut. apply(params, state, z[, y], train=...,
-    key=None) -> (x, state); y are integers.
+    with batch norms, and a 1×1 convolution as a short cut. Returns a `StatefulNet`: init(key) ->
+    (params, state), and apply(params, state, z[, y], train=..., key=None) -> (x, state), with
+    integers y. The state are running means and variances of the batch norms. With train=True the
+    norms use the moments of the batch and the running ones are updated; with train=False they use
+    the running ones, and the state stays. Nothing is random, so key has no effect.
 
     num_latents, shape: n and (H, W, C)
     widths: channels of the first image and of the output of each block. There is one block for each
@@ -206,7 +209,8 @@ def residual_generator(
     hidden: the width from which `widths` are computed if they are None
     attention: the height of the images with self-attention after their block; None: no attention
     spectral: whether each weight, except tables of classes, is divided by its largest singular
-        value (spectral normalisation), whose singular vectors are then in the state
+        value (spectral normalisation), whose singular vectors are then in the state and move by one
+        power iteration with train=True
     num_classes: the number of classes y, on which scale and shift of the batch norms then depend;
         None for no y
     embedding: the size of a trained class embedding, shared by all norms, of which scale and shift
@@ -329,7 +333,10 @@ def residual_features(
     """φ(x): x [batch, H, W, C] -> [batch, h, w, widths[-1]], the blocks of a `residual_critic`.
 
     For a critic with another head, such as `residual_head`, or with something between blocks and
-    head. apply(params, state, x, train=..., key=None) -> (features, state).
+    head. Returns a `StatefulNet`: init(key) -> (params, state), and apply(params, state, x,
+    train=..., key=None) -> (features, state). With train=True the singular vectors in the state
+    move by one step of power iteration; with train=False the state stays. Nothing is random, so key
+    has no effect.
 
     shape: (H, W, C)
     widths: channels of each block. The first ones, one for each halving of (H, W) down to sides of
@@ -337,7 +344,7 @@ def residual_features(
         ..., at most 16 hidden, and one more block that does not halve
     hidden: the width from which `widths` are computed if they are None
     spectral: whether each weight is divided by its largest singular value (spectral normalisation),
-        whose singular vectors are the state
+        whose singular vectors are the state; without it the state is empty
     orthogonal: orthogonal initial weights, else Glorot's uniform ones
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
@@ -366,11 +373,15 @@ def residual_head(
 
     shape: (H, W, C) of h
     spectral: whether w and the table of all v_y are divided by their largest singular values
-        (spectral normalisation), whose singular vectors are the state
+        (spectral normalisation), whose singular vectors are the state; without it the state is
+        empty
     num_classes: the number of classes y; None for no y, and no term ⟨v_y, φ⟩
     orthogonal: orthogonal initial weights w and v, else Glorot's uniform ones
-    Another shape of h, or classes out of range, raise InputError. Miyato and Koyama (2018), "cGANs
-    with projection discriminator".
+    Returns a `StatefulNet`: init(key) -> (params, state), and apply(params, state, h[, y],
+    train=..., key=None) -> (values, state). With train=True the singular vectors in the state move
+    by one step of power iteration; with train=False the state stays. Nothing is random, so key has
+    no effect. Another shape of h, or classes out of range, raise InputError. Miyato and Koyama
+    (2018), "cGANs with projection discriminator".
     """
     shape, num_classes = checks.image_shape(shape), num_of_classes(num_classes)
     module = ResidualHead(checks.flag(spectral, "spectral"), num_classes, _init(orthogonal))

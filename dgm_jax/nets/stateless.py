@@ -9,9 +9,9 @@ def stateless(net: Net) -> StatefulNet:
 
     net: any `Net`
 
-    The result has init(key) = (net.init(key), {}), and apply(params, state, *inputs, train=...,
-    key=None) returns (net.apply(params, *inputs, key=key), state). `train` has no effect; dropout
-    is on if there is a key.
+    The result, a function with a state that no gradient moves, has init(key) = (net.init(key), {}),
+    and apply(params, state, *inputs, train=..., key=None) returns (net.apply(params, *inputs,
+    key=key), state). `train` has no effect; dropout is on if there is a key.
     """
     checks.noun(net, Net, "net")
 

@@ -109,8 +109,11 @@ def strided_generator(
 
     A linear map to the first image, then transposed 4×4 convolutions of stride 2 (`up_conv`), with
     ReLU between. Sides are halved from x on, rounding up, until the smaller one is below 8, and at
-    least twice: 28, 14, 7 or 30, 15, 8, 4 or 8, 4, 2. apply(params, state, z, train=..., key=None)
-    -> (x, state).
+    least twice: 28, 14, 7 or 30, 15, 8, 4 or 8, 4, 2. Returns a `StatefulNet`: init(key) ->
+    (params, state), and apply(params, state, z, train=..., key=None) -> (x, state). With
+    norm="batch" and train=True the norms use the moments of the batch and update the running ones,
+    which are the state; with train=False they use the running ones, and the state stays. With the
+    other norms `train` has no effect. Nothing is random, so key has none.
 
     num_latents, shape: n and (H, W, C)
     hidden: channels of the last image before x; the smaller ones have 2, 4, then 8 times as many
@@ -139,8 +142,12 @@ def strided_critic(
 ) -> StatefulNet:
     """D(x): x [batch, H, W, C] -> [batch], by 4×4 convolutions of stride 2, then a dense layer.
 
-    The values are logits or the values of a Wasserstein critic, as the loss has it. apply(params,
-    state, x, train=..., key=None) -> (values, state).
+    The values are logits or the values of a Wasserstein critic, as the loss has it. Returns a
+    `StatefulNet`: init(key) -> (params, state), and apply(params, state, x, train=..., key=None) ->
+    (values, state). With norm="batch" and train=True the norms use the moments of the batch and
+    update the running ones, which are the state; with train=False they use the running ones. With
+    norm="spectral" the state are singular vectors, which train=True moves by one power iteration.
+    Otherwise it is empty. Nothing is random, so key has no effect.
 
     shape: (H, W, C)
     hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden. Each
@@ -172,8 +179,12 @@ def strided_features(
     """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` of another last layer.
 
     The last layer is dense, with the same norm and leaky ReLU: a trunk shared by several heads,
-    such as critic and recognition net of an InfoGAN. apply(params, state, x, train=..., key=None)
-    -> (features, state).
+    such as critic and recognition net of an InfoGAN. Returns a `StatefulNet`: init(key) -> (params,
+    state), and apply(params, state, x, train=..., key=None) -> (features, state). With norm="batch"
+    and train=True the norms use the moments of the batch and update the running ones, which are the
+    state; with train=False they use the running ones. With norm="spectral" the state are singular
+    vectors, which train=True moves by one power iteration. Otherwise it is empty. Nothing is
+    random, so key has no effect.
 
     shape: (H, W, C)
     num_features: the size of the result

@@ -32,10 +32,13 @@ def quantised_critic(
     head: g, from e to values [batch]; in a conditional model it is called with (e, class)
     beta: the weight β of the commitment loss E ‖f - sg(e)‖²
 
-    Parameters {"trunk", "quantiser", "head"}. The state has these three, too, and "quantisation",
-    the codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to the
-    loss. Zhao et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8
-    codes.
+    Returns a `StatefulNet`: init(key) -> (params, state), and apply(params, state, x[, class],
+    train=..., key=None) -> (values, state). With train=True all parts of the state may change, with
+    train=False none does; the key goes to the three parts, for dropout and for codes that are
+    revived. Parameters {"trunk", "quantiser", "head"}. The state has these three, too, and
+    "quantisation", the codebook loss + β commitment loss of the last batch, which `fq_critic_loss`
+    adds to the loss. Zhao et al. (2020), "Feature quantization improves GAN training": decay 0.8, β
+    = 1, 2^8 codes.
     """
     trunk, head = (_with_state(net, name) for net, name in ((trunk, "trunk"), (head, "head")))
     if quantiser is not None:

@@ -320,7 +320,9 @@ def linear_baseline_loss(
     A part of f(z) depends on x alone, such as on how many pixels are black, and b removes it; the
     gradient stays unbiased. m and c are running means of f and x over earlier steps, corrected for
     their start at 0. w descends on the squared error (f - b)²: w ← w + rate · E[(x - c) (f - b)] /
-    E ‖x - c‖², with means over the batch. Returns (init_state, loss):
+    E ‖x - c‖², with means over the batch. Returns the pair (init_state, loss), two functions:
+    init_state(key, params) is the first state, all zeros, and loss is one for
+    `learning.gradient_descent`, which passes the state from step to step:
 
         init_state, loss = linear_baseline_loss(model, 784)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)

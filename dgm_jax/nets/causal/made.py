@@ -67,8 +67,8 @@ def made(
         the activation. The number of layers must be odd and their widths equal. Durkan & Nash
         (2019), "Autoregressive energy machines", ResMADE
     direct: whether each output also reads the inputs before it directly. By default it does if a
-        hidden layer has fewer units than there are degrees, since an output might otherwise miss an
-        input
+        hidden layer has fewer units than there are degrees (d - 1, or d with a condition), since an
+        output might otherwise miss an input
     dropout: the fraction of hidden units that are set to 0 if a key is given; the others are
         multiplied by 1 / (1 - dropout). `apply`, `unroll` and `linearize` drop the same units for
         the same key and batch shape. Srivastava et al. (2014), "Dropout"
