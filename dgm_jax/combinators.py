@@ -37,7 +37,9 @@ def compose(*flows: Flow) -> Flow:
         is the sum of theirs. They may take a condition of one common cond_shape, or none; flows
         that differ in it raise InputError
     Parameters: a list of trees, one for each flow. Each flow gets a key of its own. Cost: that of
-    all flows, in both directions. To stack layers of one form, `repeat` compiles faster.
+    all flows, in both directions. To stack layers of one form, `repeat` compiles faster. Returns a
+    `Flow`, init(key) -> params and bijector(params, cond=None, key=None), whose `forward` maps z to
+    x, for `combinators.pushforward`.
     """
     if not flows:
         raise checks.InputError("compose needs at least one flow; got none.")
@@ -84,7 +86,9 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False, recompute: bool
         where a layer does little; parameters and results are the same
     recompute: a gradient keeps only the inputs of the layers and computes what is inside of them
         once more: less memory. It has no effect with unroll=True
-    Parameters: those of `flow`, stacked along a new first axis [K, ...].
+    Parameters: those of `flow`, stacked along a new first axis [K, ...]. Returns a `Flow`,
+    init(key) -> params and bijector(params, cond=None, key=None), whose `forward` maps z to x, for
+    `combinators.pushforward`.
     """
     checks.noun(flow, Flow, "flow")
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -123,7 +127,8 @@ def invert(flow: Flow) -> Flow:
 
     `adapt` is refused (InputError) for T⁻¹ if T has parameters that are initialised from data
     (`flows.actnorm`), because the forward side of T would receive data. Compose such a layer
-    outside of `invert`.
+    outside of `invert`. Returns a `Flow`, init(key) -> params and bijector(params, cond=None,
+    key=None), whose `forward` maps z to x, for `combinators.pushforward`.
     """
     checks.noun(flow, Flow, "flow")
 
@@ -172,7 +177,8 @@ def fixed(bijector: distrax.Bijector) -> Flow:
     """T_θ = T: a distrax bijector without parameters as a `Flow`, with params {}.
 
     bijector: T, z ↦ x, such as `bijectors.Permutation(order)` or a preprocessing of the data.
-        Anything else raises InputError. The flow takes no condition
+        Anything else raises InputError. The flow takes no condition, and is given to `compose` or
+        `pushforward`
     """
     if not isinstance(bijector, distrax.Bijector):
         raise checks.InputError(

@@ -37,8 +37,9 @@ def density(
     The condition c is [..., *net.cond_shape]; its batch shape is that of the density. `dist(params,
     cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
     `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; for
-    discrete x also `sharpened(temperature=..., top_k=...)`.
-    Cost: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
+    discrete x also `sharpened(temperature=T, top_k=k)`, the distribution with each conditional's
+    logits divided by T and its k most likely levels only. Cost: `log_prob` one pass of the net;
+    `sample` one unroll of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")

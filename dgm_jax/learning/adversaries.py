@@ -41,8 +41,9 @@ def adversaries(
         the one to sample with and improves samples much (Yazıcı et al., 2019). None: no average
     axis_name: of `jax.pmap`, over which gradients and statistics are averaged; None under `jit`
 
-    `algorithm.params` selects (params, state), which `objectives.generated` takes. The algorithm is
-    `alternate` with two players; write games with other losses in the same way:
+    Returns an `Algorithm`, for `learning.train` or `learning.fit`. `algorithm.params` selects
+    (params, state), which `objectives.generated` takes. The algorithm is `alternate` with two
+    players; write games with other losses in the same way:
 
         players = {"critic": Player(loss, optimizer, 5), "generator": Player(...)}
         alternate(players, lambda key: model.init(key)[0],

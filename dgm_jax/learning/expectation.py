@@ -29,7 +29,8 @@ def expectation_maximization(
 
     If the batch is the whole data set, the log-likelihood never decreases (Dempster, Laird and
     Rubin, 1977, "Maximum likelihood from incomplete data via the EM algorithm", theorem 1); let the
-    E-step return it as a metric to see this. The state is θ itself.
+    E-step return it as a metric to see this. The state is θ itself. Returns an `Algorithm`, for
+    `learning.train` or `learning.fit`.
 
     Nothing is random and no step is skipped: NaN in a metric or in the parameters ends `train`.
     Raises `ValueError` for an argument that is not a function.

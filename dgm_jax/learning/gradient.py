@@ -57,10 +57,11 @@ def gradient_descent(
         arithmetic, which has 8 significant bits: evaluate the final loss in float32
 
     `train(..., fixed=tree)` gives loss(..., fixed=tree), for arrays that training does not change,
-    such as the parameters of a teacher. The state is a `TrainState`. The metrics are those of the
-    loss, "loss" (unless it has its own), "grad_norm" (‖∇‖₂ before the optimiser) and "skipped": a
-    step with a NaN or infinite gradient or new state is skipped, everything but the count of steps
-    stays, and the metric is 1.
+    such as the parameters of a teacher. Returns an `Algorithm`, for `learning.train` or
+    `learning.fit`. Its state is a `TrainState`: step, params, opt_state, ema and state. The metrics
+    are those of the loss, "loss" (unless it has its own), "grad_norm" (‖∇‖₂ before the optimiser)
+    and "skipped": a step with a NaN or infinite gradient or new state is skipped, everything but
+    the count of steps stays, and the metric is 1.
 
     `algorithm.params` selects the average if there is one, else the last parameters (`averaged`);
     with `init_state` the pair (parameters, state). Raises `ValueError` for a wrong argument.

@@ -53,8 +53,9 @@ def langevin(
     `fit` (stochastic gradient Langevin dynamics), and fixed=..., that of `train` or `fit`, such as
     the parameters of a learned score.
 
-    The metrics are "score_norm" (‖score(x)‖₂) and "step_size". The state is a `LangevinState`, of
-    which `algorithm.params` selects x. No step is skipped: a score that is not finite ends `train`.
+    The metrics are "score_norm" (‖score(x)‖₂) and "step_size". Returns an `Algorithm`, for
+    `learning.train` or `learning.fit`. The state is a `LangevinState` (step and x), of which
+    `algorithm.params` selects x. No step is skipped: a score that is not finite ends `train`.
     Raises `ValueError` for a wrong argument. Roberts and Tweedie (1996), "Exponential convergence
     of Langevin distributions and their discrete approximations".
     """

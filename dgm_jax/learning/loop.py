@@ -125,9 +125,11 @@ def train(
         same call, it defaults to all devices, and only the first evaluates for all, writes and
         shows (`dgm_jax.runs.processes`)
 
-    Returns `Trained`. A damaged checkpoint is renamed, and the run resumes from the one before it.
-    With a `workdir`, SIGTERM saves at the current step and raises `Preempted`, a `SystemExit` with
-    code 85; a control-C, or the stop button of a notebook, saves and raises `KeyboardInterrupt`.
+    Returns `Trained`: state (the last), best, params (of `best`), history (the rows of evaluations
+    and logs, dicts) and seconds (of training). A damaged checkpoint is renamed, and the run resumes
+    from the one before it. With a `workdir`, SIGTERM saves at the current step and raises
+    `Preempted`, a `SystemExit` with code 85; a control-C, or the stop button of a notebook, saves
+    and raises `KeyboardInterrupt`.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
     before anything is compiled, and for a `workdir` in use by another process; `Diverged`, a

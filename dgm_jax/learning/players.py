@@ -95,11 +95,12 @@ def alternate(
     if the rows of the batch do not divide by k. An update with a NaN or infinite gradient is
     skipped.
 
-    The metrics are "player/loss", "player/grad_norm" and those of its loss, averaged over the
-    updates of the step, and "player/skipped", the number of skipped updates. `algorithm.params`
-    selects {name: averaged parameters, or the last ones without an average}, with `init_state` the
-    pair of these and the state. On accelerators the updates of a player are a `lax.scan`; on CPUs
-    they are unrolled, which makes a step a few percent faster and compiles about as long.
+    Returns an `Algorithm`, for `learning.train` or `learning.fit`. The metrics are "player/loss",
+    "player/grad_norm" and those of its loss, averaged over the updates of the step, and
+    "player/skipped", the number of skipped updates. `algorithm.params` selects {name: averaged
+    parameters, or the last ones without an average}, with `init_state` the pair of these and the
+    state. On accelerators the updates of a player are a `lax.scan`; on CPUs they are unrolled,
+    which makes a step a few percent faster and compiles about as long.
     """
     _check_players(players)
     checks.function(init, "init")

@@ -42,9 +42,9 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
         parameters, in every layer
     num_layers: the number of layers, each of one F and one G
 
-    Rounding errors grow with the slopes of all layers on the way back, so F and G must be small in
-    deep nets. Take a block that starts as 0, such as `nets.conv_resnet(..., zero_last=True)`:
-    otherwise 32 layers cannot be inverted in float32.
+    Rounding errors grow on the way back, by a factor of up to (1 + s)² per layer where F and G have
+    slopes up to s, so s must be far below 1 in deep nets. Take a block that starts as 0, such as
+    `nets.conv_resnet(..., zero_last=True)`: otherwise 32 layers cannot be inverted in float32.
 
     Returns a `Reversible`: a net with init(key), apply(params, x, key=None) -> y, and also
     inverse(params, y, key=None) -> x. Raises InputError for an odd last axis. Forward mode
@@ -69,7 +69,8 @@ def irevnet(
 
     Each squeeze turns 2×2 pixels into channels, in place of pooling, and each R_s is a `revnet`.
     All of them are invertible, so no information of an image is lost: `inverse(params, y)` is x, up
-    to rounding, which deep nets amplify unless F and G are small.
+    to rounding errors, which grow by a factor of up to (1 + s)² per layer where F and G have slopes
+    up to s.
 
     shape: (H, W, C) of x; H and W must be divisible by 2^S, else InputError
     num_stages: S

@@ -29,7 +29,8 @@ def naive(
 ) -> CausalNet:
     """f_i(x_<i) for all i by one pass, x_i = emit(i, f_i(x_<i)) by d passes: any causal `apply`.
 
-    Makes a `CausalNet` of a pair (init, apply). Its `unroll` computes x one coordinate after the
+    Makes a `CausalNet`, for `autoregressive.density`, of a pair (init, apply). Its unroll(params,
+    emit, batch_shape, cond=None, key=None) -> (x, f, units) computes x one coordinate after the
     other, as in the lecture: d times a pass over all of x, of which only output i is used. `emit`
     is given by the caller; a sampler draws x_i from p(x_i; f_i) there. Every faster unroll must
     equal this one.

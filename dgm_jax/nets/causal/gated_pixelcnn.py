@@ -28,9 +28,12 @@ def gated_pixelcnn(
 ) -> CausalNet:
     """f_i(x_<i, c) by two stacks of gated convolutions, of which one sees all the rows above.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
-    with `unroll` while x is made entry by entry, as in sampling. With v the features of the rows
-    above (vertical stack) and h those of the same row to the left (horizontal stack), a layer is
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. Returns a `CausalNet`, for
+    `autoregressive.density`, with init(key) -> params, apply(params, x, cond=None, key=None) -> f
+    for a known x, in one pass, and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f,
+    units), which makes x entry by entry, as in sampling: x_i = emit(i, f_i). With v the features of
+    the rows above (vertical stack) and h those of the same row to the left (horizontal stack), a
+    layer is
 
         u = conv(v),  v ← gate(u + U' c),                 conv over (k // 2 + 1) rows × k columns
         h ← h + W gate(conv(h) + V u + U c),              conv over the pixel and k // 2 before it
@@ -48,8 +51,8 @@ def gated_pixelcnn(
     encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
     cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
         vector per pixel; None for no c
-    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
-        a linear map of them
+    head: how f of a channel depends on the preceding channels of its pixel (a `nets.Head`, such as
+        `discretized_logistic(256).head(C)`); None for a linear map of them
     Cost: ((k + 1)² + 5) hidden² multiplications per layer and pixel. van den Oord et al. (2016),
     "Conditional image generation with PixelCNN decoders", figure 2.
     """

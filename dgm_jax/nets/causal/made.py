@@ -46,8 +46,10 @@ def made(
 ) -> CausalNet:
     """f_i(x_<i, c) ∈ R^k for all i from one pass of a masked multilayer perceptron.
 
-    x [..., d] -> f [..., d, k]: with `apply` for a known x, with `unroll` while x is made
-    coordinate by coordinate, as in sampling or in the inverse of a flow.
+    x [..., d] -> f [..., d, k]. Returns a `CausalNet`, for `autoregressive.density`, with init(key)
+    -> params, apply(params, x, cond=None, key=None) -> f for a known x, in one pass, and
+    unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f, units), which makes x
+    coordinate by coordinate, as in sampling or in the inverse of a flow: x_i = emit(i, f_i).
 
     Every hidden unit has a degree, the number of inputs that it may depend on: the first ones in
     the order. It reads units of the layer below with at most its own degree. Output t, the t-th in

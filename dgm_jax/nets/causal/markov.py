@@ -25,10 +25,12 @@ def markov(
 ) -> CausalNet:
     """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
 
-    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
-    made entry by entry, as in sampling. The weights are shared by all positions. Each value has an
-    extra entry that is 1, and 0 for positions before the start, so that the net can tell these from
-    values that are 0. It starts as f = 0.
+    x [..., dim] -> f [..., dim, num_outputs]. Returns a `CausalNet`, for `autoregressive.density`,
+    with init(key) -> params, apply(params, x, cond=None, key=None) -> f for a known x, in one pass,
+    and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f, units), which makes x entry
+    by entry, as in sampling: x_i = emit(i, f_i). The weights are shared by all positions. Each
+    value has an extra entry that is 1, and 0 for positions before the start, so that the net can
+    tell these from values that are 0. It starts as f = 0.
 
     dim: the length of x
     window: w, how many of the last values are seen

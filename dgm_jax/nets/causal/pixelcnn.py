@@ -30,10 +30,12 @@ def pixelcnn(
     """f_i(x_<i, c) by convolutions masked to the pixels above and to the left, in residual blocks.
 
     x [..., H·W·C], pixels row by row and the channels of a pixel in turn -> f [..., H·W·C,
-    num_outputs]: with `apply` for a known x, with `unroll` while x is made entry by entry, as in
-    sampling. The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a 1×1
-    convolution to `hidden` channels, one of size k×k, and a 1×1 back to 2 · hidden. It starts as f
-    = 0.
+    num_outputs]. Returns a `CausalNet`, for `autoregressive.density`, with init(key) -> params,
+    apply(params, x, cond=None, key=None) -> f for a known x, in one pass, and unroll(params, emit,
+    batch_shape, cond=None, key=None) -> (x, f, units), which makes x entry by entry, as in
+    sampling: x_i = emit(i, f_i). The first mask (A) excludes the pixel itself, later ones (B) do
+    not. A block is a 1×1 convolution to `hidden` channels, one of size k×k, and a 1×1 back to 2 ·
+    hidden. It starts as f = 0.
 
     shape: (H, W, C)
     hidden, num_layers: the channels, and the number of blocks
@@ -42,8 +44,8 @@ def pixelcnn(
     encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
     cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
         vector per pixel. A linear map of it is added in every block
-    head: how f of a channel depends on the preceding channels of the pixel (`nets.Head`); by
-        default linearly
+    head: how f of a channel depends on the preceding channels of the pixel (a `nets.Head`, such as
+        `discretized_logistic(256).head(C)`); by default linearly
 
     It has a blind spot: to the right, a pixel sees first_kernel_size // 2 columns of the row above
     it, and k // 2 more of each further row (3, 4, 5, ... at the default sizes), but none beyond

@@ -31,12 +31,14 @@ def pixelcnn_pp(
 ) -> CausalNet:
     """f_i(x_<i, c) by two streams of gated residual blocks h + a σ(b), with short cuts.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
-    with `unroll` while x is made entry by entry, as in sampling. In a block (a, b) is made by two
-    convolutions, each after a concat-ELU (elu(h), elu(-h)). One stream sees the rows above
-    (convolutions shifted down). The other sees also the pixels to the left (shifted down and right)
-    and reads the first stream in every block. A block of the second half also reads the output of
-    its mirror image in the first half, as in a U-Net. It starts as f = 0.
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. Returns a `CausalNet`, for
+    `autoregressive.density`, with init(key) -> params, apply(params, x, cond=None, key=None) -> f
+    for a known x, in one pass, and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f,
+    units), which makes x entry by entry, as in sampling: x_i = emit(i, f_i). In a block (a, b) is
+    made by two convolutions, each after a concat-ELU (elu(h), elu(-h)). One stream sees the rows
+    above (convolutions shifted down). The other sees also the pixels to the left (shifted down and
+    right) and reads the first stream in every block. A block of the second half also reads the
+    output of its mirror image in the first half, as in a U-Net. It starts as f = 0.
 
     shape: (H, W, C)
     hidden, num_layers: the channels, and the blocks in each half of a stream
@@ -47,8 +49,8 @@ def pixelcnn_pp(
     encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
     cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
         vector per pixel; None for no c
-    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
-        a linear map of them
+    head: how f of a channel depends on the preceding channels of its pixel (a `nets.Head`, such as
+        `discretized_logistic(256).head(C)`); None for a linear map of them
 
     All blocks have full resolution, where the paper halves it twice: so the net can be run one
     pixel at a time, but its receptive field grows with depth alone, by 2 (k // 2) per block. Cost:

@@ -34,9 +34,11 @@ def pixelsnail(
 ) -> CausalNet:
     """f_i(x_<i, c) by blocks of gated causal convolutions and attention to all preceding pixels.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
-    with `unroll` while x is made entry by entry, as in sampling. A block has num_convs residual
-    layers h + a σ(b), with (a, b) made by causal convolutions of h, then attention Σ_{s≤t}
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. Returns a `CausalNet`, for
+    `autoregressive.density`, with init(key) -> params, apply(params, x, cond=None, key=None) -> f
+    for a known x, in one pass, and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f,
+    units), which makes x entry by entry, as in sampling: x_i = emit(i, f_i). A block has num_convs
+    residual layers h + a σ(b), with (a, b) made by causal convolutions of h, then attention Σ_{s≤t}
     softmax_s(q_t·k_s / √c) v_s over the pixels s up to t, with c channels per head, whose output
     enters one more gated residual layer. Queries q are computed from features, keys k and values v
     from features and the input (which is shifted by a pixel, so that t itself is not seen), all
@@ -53,8 +55,8 @@ def pixelsnail(
     encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
     cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
         vector per pixel; None for no c
-    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
-        a linear map of them
+    head: how f of a channel depends on the preceding channels of its pixel (a `nets.Head`, such as
+        `discretized_logistic(256).head(C)`); None for a linear map of them
     Cost: with k = kernel_size, 6 (k // 2 + 1)² hidden² multiplications per pixel for each
     convolution layer, and 2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL",
     figure 2.

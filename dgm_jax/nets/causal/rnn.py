@@ -28,9 +28,11 @@ def rnn(
 ) -> CausalNet:
     """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c) ∈ R^hidden, h_0 = 0.
 
-    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
-    made entry by entry, as in sampling. The state h_i summarises all values before x_i. With W, U
-    weights, b, b' biases, σ the logistic function, ∘ the product of entries:
+    x [..., dim] -> f [..., dim, num_outputs]. Returns a `CausalNet`, for `autoregressive.density`,
+    with init(key) -> params, apply(params, x, cond=None, key=None) -> f for a known x, in one pass,
+    and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f, units), which makes x entry
+    by entry, as in sampling: x_i = emit(i, f_i). The state h_i summarises all values before x_i.
+    With W, U weights, b, b' biases, σ the logistic function, ∘ the product of entries:
 
         "gru"   r, z = σ(W x + U h + b), n = tanh(W x + b + r ∘ (U h + b')),
                 h ← (1 - z) ∘ n + z ∘ h

@@ -43,11 +43,13 @@ def transformer(
 ) -> CausalNet:
     """f_i(x_<i, c) by L layers h ← h + attention(norm h), h ← h + MLP(norm h), and a linear map.
 
-    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
-    made entry by entry, as in sampling. h of a step starts as an embedding of the last input, plus
-    that of its position; attention is causal, the MLP has a layer of 4 · hidden units, with GELU.
-    The last layer starts at zero; embeddings start as N(0, 1), and all branches together add the
-    variance 1.
+    x [..., dim] -> f [..., dim, num_outputs]. Returns a `CausalNet`, for `autoregressive.density`,
+    with init(key) -> params, apply(params, x, cond=None, key=None) -> f for a known x, in one pass,
+    and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f, units), which makes x entry
+    by entry, as in sampling: x_i = emit(i, f_i). h of a step starts as an embedding of the last
+    input, plus that of its position; attention is causal, the MLP has a layer of 4 · hidden units,
+    with GELU. The last layer starts at zero; embeddings start as N(0, 1), and all branches together
+    add the variance 1.
 
     dim: the number of steps, the length of x
     hidden, num_layers, num_heads: the size of h, L, and the attention heads, a divisor of `hidden`

@@ -27,8 +27,11 @@ def wavenet(
 ) -> CausalNet:
     """f_i of the R values before x_i, by dilated causal convolutions; R is `receptive_field`.
 
-    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
-    made entry by entry, as in sampling. h_t starts as a linear map of x_{t-1}; then for each layer
+    x [..., dim] -> f [..., dim, num_outputs]. Returns a `CausalNet`, for `autoregressive.density`,
+    with init(key) -> params, apply(params, x, cond=None, key=None) -> f for a known x, in one pass,
+    and unroll(params, emit, batch_shape, cond=None, key=None) -> (x, f, units), which makes x entry
+    by entry, as in sampling: x_i = emit(i, f_i). h_t starts as a linear map of x_{t-1}; then for
+    each layer
 
         (a, b) = Σ_{j<k} W_j h_{t - j·dilation} + V c,   z = tanh(a) ∘ σ(b),   h ← h + W z
         f = W'' relu(W' relu(Σ_layers S z))              # weights differ from layer to layer
