@@ -111,7 +111,8 @@ class _LogitMap(distrax.Bijector):
 def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distrax.Bijector:
     """z = (x - mean) / std, log |det ∂z/∂x| = -Σ_i log std_i over the last `event_ndims` axes.
 
-    A distrax bijector: `forward` is x -> z.
+    Returns a distrax bijector, whose `forward` is x -> z: the argument `preprocessing` of
+    `combinators.preprocessed` and `learning.fit_to_data`.
 
     mean, std: constants, such as those of the training set: numbers, or arrays [*event], which
         broadcast to the last axes of x

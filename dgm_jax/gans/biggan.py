@@ -46,7 +46,9 @@ def biggan(
         None for H / 2
     axis_name: of `jax.pmap`, for batch norms
 
-    Another shape, num_latents or attention raise `InputError`.
+    The state of both nets are singular vectors, and of the generator also the running moments of
+    batch norms. With train=True a net updates its state, as the losses do for the player that they
+    train; with train=False it stays. Another shape, num_latents or attention raise `InputError`.
 
     Train it with `objectives.hinge()`, 1e-4 `orthogonal_penalty` of the generator, Adam with b1 = 0
     and learning rates 5e-5 (generator) and 2e-4, two updates of the critic, and averaged weights

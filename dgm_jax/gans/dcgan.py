@@ -37,9 +37,12 @@ def dcgan(
             model, objectives.non_saturating(), critic=adam, generator=adam
         )
 
-    At 64×64×3 it is the net of the authors' program: 3.6 and 2.8 million parameters. Radford, Metz
-    and Chintala (2016), "Unsupervised representation learning with deep convolutional generative
-    adversarial networks".
+    The state of a net holds the running moments of its batch norms ("batch"), the fixed z
+    ("virtual", which never change) or the singular vectors ("spectral"); otherwise it is empty.
+    With train=True a net updates its state, as the losses do for the player that they train; with
+    train=False it stays. At 64×64×3 it is the net of the authors' program: 3.6 and 2.8 million
+    parameters. Radford, Metz and Chintala (2016), "Unsupervised representation learning with deep
+    convolutional generative adversarial networks".
     """
     generator = strided_generator(
         num_latents,

@@ -62,9 +62,10 @@ def progressive(
         (`nets.minibatch_deviation`); None for the whole batch
     axis_name: of `jax.pmap`, over which these groups are formed
 
-    Both nets have an equalised learning rate, and the generator normalises each pixel. Cost: each
-    size has about as much arithmetic as all smaller ones together. At 1024×1024 both nets have 23.1
-    million parameters. Karras et al. (2018), "Progressive growing of GANs".
+    Both nets have the state {}, `train` and a key have no effect. Both nets have an equalised
+    learning rate, and the generator normalises each pixel. Cost: each size has about as much
+    arithmetic as all smaller ones together. At 1024×1024 both nets have 23.1 million parameters.
+    Karras et al. (2018), "Progressive growing of GANs".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")

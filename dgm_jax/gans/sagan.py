@@ -34,10 +34,13 @@ def sagan(
         per class and φ(x) its features, summed over the pixels. None for no classes
     axis_name: of `jax.pmap`, for batch norms
 
-    Train it with `objectives.hinge()`, one update of each player, and Adam with b1 = 0 and learning
-    rates 1e-4 for the generator and 4e-4 for the critic. At 128×128 with 1000 classes both nets
-    together have 81.5 million parameters, as the baseline in table 1 of Brock et al. (2019). Zhang
-    et al. (2019), "Self-attention generative adversarial networks".
+    The state of both nets are singular vectors, and of the generator also the running moments of
+    batch norms. With train=True a net updates its state, as the losses do for the player that they
+    train; with train=False it stays. Train it with `objectives.hinge()`, one update of each player,
+    and Adam with b1 = 0 and learning rates 1e-4 for the generator and 4e-4 for the critic. At
+    128×128 with 1000 classes both nets together have 81.5 million parameters, as the baseline in
+    table 1 of Brock et al. (2019). Zhang et al. (2019), "Self-attention generative adversarial
+    networks".
     """
     shape = checks.image_shape(shape)
     both: dict[str, Any] = {

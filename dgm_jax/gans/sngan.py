@@ -41,9 +41,11 @@ def sngan(
         last layer and v_y a trained vector for each class
     axis_name: of `jax.pmap`, for batch norms
 
-    Other sides, other than k + 1 generator_widths, or fewer than k critic_widths raise
-    `InputError`. Train it with `objectives.hinge()` and Adam with b1 = 0. Miyato et al. (2018),
-    "Spectral normalization for generative adversarial networks".
+    The generator's state are the running moments of its batch norms, the critic's its singular
+    vectors. With train=True a net updates its state, as the losses do for the player that they
+    train; with train=False it stays. Other sides, other than k + 1 generator_widths, or fewer than
+    k critic_widths raise `InputError`. Train it with `objectives.hinge()` and Adam with b1 = 0.
+    Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
     """
     generator = residual_generator(
         num_latents,

@@ -19,8 +19,8 @@ def quantised_critic(
 ) -> StatefulNet:
     """D(x) = g(e(f(x))): a critic that sees, for each feature vector, the nearest of a codebook.
 
-    Data and samples share one codebook, so that the critic compares them by a few common features.
-    It is a critic for any game:
+    Data and samples share one codebook, so that the critic compares them by common features, each
+    of which is one of K vectors. It is a critic for any game:
 
         codebook = averaged_codebook(256, 64, decay=0.8)
         critic = quantised_critic(nets.residual_features(...), codebook, nets.residual_head(...))
