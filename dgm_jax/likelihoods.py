@@ -133,13 +133,14 @@ def discretized_logistic(
 
     num_levels: K, at least 2
     num_components: M. For one channel f has 3 M entries: the logits of π, then a_j and b_j with μ_j
-        = (2j + 1) / M - 1 + a_j and log s_j = b_j - log 2M, clipped to ±7, for j = 0..M-1. So f = 0
+        = (2j + 1) / M - 1 + a_j and log s_j = clip(b_j - log 2M, -7, 7), for j = 0..M-1. So f = 0
         is M components side by side, which is nearly uniform
-    channels: with C > 1 it is p(x_1, ..., x_C) of a pixel, the likelihood of a decoder of images
-        [H, W, C], with M (1 + 2 C + C (C - 1) / 2) parameters per pixel. What z leaves open about
-        the colours of a photograph is mostly their common brightness, which independent channels
-        encode C times. As in the decoder of Child (2021), "Very deep VAEs". For a causal net of
-        images leave it at 1
+    channels: with C > 1 it is p(x_1, ..., x_C) of a pixel, for a decoder of images [H, W, C], which
+        gives f of M (1 + 2 C + C (C - 1) / 2) entries per pixel: logits, means and log-scales of
+        each channel, and the α below. What the code z leaves open about the colours of a photograph
+        is mostly their common brightness, which independent channels encode C times. As in the
+        decoder of Child (2021), "Very deep VAEs". For a causal net of images leave it at 1: such a
+        net makes the α of its channels by itself
 
     In a causal net of images, and for C > 1, the channels of a pixel share their component j:
 

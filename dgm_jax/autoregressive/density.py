@@ -28,18 +28,20 @@ def density(
 
     A causal net and a likelihood make a density. Lecture: the chain rule of probability.
 
-    net: f, with conditional.num_params outputs for each x_i; its parameters are those of the
-        density
+    net: f, a causal net such as `nets.made`: x [..., d] -> [..., d, conditional.num_params], row i
+        a function of x_<i alone; its parameters are those of the density
     conditional: the family p(x_i; f_i), such as `likelihoods.bernoulli()`
     shape: that of one x; x_i is entry i of x.ravel(), which the net has as [..., d]
-    family: a subclass of `distributions.Autoregressive` to use instead
+    family: the class of `dist(params, cond)`, a subclass of `distributions.Autoregressive`, such
+        as one that has closed forms (the entropy and mean of a `table`)
 
     The condition c is [..., *net.cond_shape]; its batch shape is that of the density. `dist(params,
     cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
-    `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; for
-    discrete x also `sharpened(temperature=T, top_k=k)`, the distribution with each conditional's
-    logits divided by T and its k most likely levels only. Cost: `log_prob` one pass of the net;
-    `sample` one unroll of it, the arithmetic of one pass.
+    `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`, which
+    keeps x where the booleans `given` are True and samples the rest; for discrete x also
+    `sharpened(temperature=T, top_k=k)`, the distribution with each conditional's logits divided by
+    T and its k most likely levels only. Cost: `log_prob` one pass of the net; `sample` one unroll
+    of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")

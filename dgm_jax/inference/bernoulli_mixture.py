@@ -130,7 +130,8 @@ def bernoulli_mixture_em(
     r_nk = π_k p(x_n | k) / Σ_j π_j p(x_n | j), the M-step is the two updates above.
 
     start: rows [m, d] of bits that init(key) clusters by `kmeans` with start_steps steps, followed
-        by one M-step with each row in the component of its nearest centre, and λ at least 1
+        by one M-step with each row in the component of its nearest centre, and a smoothing of at
+        least 1
     num_components: K
     smoothing: λ rows of the mean of the data, p̄, are added to each component: p_ki = (Σ_n r_nk
         x_ni + λ p̄_i) / (n_k + λ), the mode under the prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 -
@@ -141,7 +142,8 @@ def bernoulli_mixture_em(
         likelihood may decrease in such a step
     start_steps: steps of k-means. chunk: rows that are treated at a time; by default so many that
         the arrays of a chunk fill a cache, from 64 to 4096
-    axis_name: of `jax.pmap`; None under `jit`
+    axis_name: the axis of a `jax.pmap` of which each device has a part of the rows, and over which
+        the statistics of the E-step are averaged; None where one program sees all rows, as in `jit`
 
     Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
     `learning.train`. step(params, key, x) takes all rows x [N, d] of bits; the key is not used. Its
@@ -305,10 +307,10 @@ def fit_bernoulli_mixture(
         cache, from 64 to 4096
 
     Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
-    per row before each step), `restarts` (its last value in each restart), `num_steps` and
-    `num_reseeded`. Raises `ValueError` for other numbers than 0 and 1, and for fewer rows than
-    components. Cost: at most num_restarts · num_steps steps of 4NKd operations. McLachlan and Peel
-    (2000), "Finite mixture models".
+    per row before each step), `restarts` (its last value in each restart), and of the best restart
+    `num_steps` and `num_reseeded`, how many components were replaced. Raises `ValueError` for other
+    numbers than 0 and 1, and for fewer rows than components. Cost: at most num_restarts · num_steps
+    steps of 4NKd operations. McLachlan and Peel (2000), "Finite mixture models".
     """
     x = rows(x, num_components, bits=True)
     checks.key(key)

@@ -54,7 +54,8 @@ def factor_analysis_em(
     dim, num_latents: d and q, the sizes of x and z; q < d, else `InputError`
     floor: lower bound of each σ_i², in the squared units of x. Without one, the likelihood grows
         without bound if an entry is constant, or fully explained by a latent (a Heywood case)
-    axis_name: of `jax.pmap`; None under `jit`
+    axis_name: the axis of a `jax.pmap` of which each device has a part of the rows, and over which
+        the statistics of the E-step are averaged; None where one program sees all rows, as in `jit`
 
     Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
     `learning.train`, whose state is the parameters of `factor_analysis` and whose batch is all rows

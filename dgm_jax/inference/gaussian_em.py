@@ -68,7 +68,8 @@ def gaussian_mixture_em(
         else "centred"
     chunk: rows that are treated at a time; by default so many that the arrays of a chunk fill a
         cache, from 64 to 4096
-    axis_name: of `jax.pmap`; None under `jit`
+    axis_name: the axis of a `jax.pmap` of which each device has a part of the rows, and over which
+        the statistics of the E-step are averaged; None where one program sees all rows, as in `jit`
 
     Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
     `learning.train`. step(params, key, x) takes all rows x [n, d] of the data; the key is not used.
@@ -292,11 +293,12 @@ def fit_gaussian_mixture(
         intermediate arrays fill a cache, from 64 to 4096
 
     Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
-    per row before each step), `restarts` (its last value in each restart), `num_steps` and
-    `num_reseeded`. The dtype is that of x. Raises `ValueError` for fewer rows than components and,
-    with floor=0 and no prior, for data that make a covariance singular. Cost: at most num_restarts
-    · num_steps steps of `gaussian_mixture_em`. Dempster, Laird and Rubin (1977), "Maximum
-    likelihood from incomplete data via the EM algorithm".
+    per row before each step), `restarts` (its last value in each restart), and of the best restart
+    `num_steps` and `num_reseeded`, how many components were replaced. The dtype is that of x.
+    Raises `ValueError` for fewer rows than components and, with floor=0 and no prior, for data that
+    make a covariance singular. Cost: at most num_restarts · num_steps steps of
+    `gaussian_mixture_em`. Dempster, Laird and Rubin (1977), "Maximum likelihood from incomplete
+    data via the EM algorithm".
     """
     x = rows(x, num_components)
     checks.key(key)

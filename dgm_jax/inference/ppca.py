@@ -89,7 +89,8 @@ def ppca_em(
     dim, num_latents: d and q, the sizes of x and z; q < d, else `InputError`
     floor: lower bound of σ², in the squared units of x, which would go to zero if q latents explain
         all
-    axis_name: of `jax.pmap`; None under `jit`
+    axis_name: the axis of a `jax.pmap` of which each device has a part of the rows, and over which
+        the statistics of the E-step are averaged; None where one program sees all rows, as in `jit`
 
     Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
     `learning.train`, whose state is the parameters of `ppca` and whose batch is rows [n, d]. It

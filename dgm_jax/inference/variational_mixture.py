@@ -57,7 +57,8 @@ def variational_mixture(
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
         time; by default "features" for float64, else "centred", and so many rows that the
         intermediate arrays fill a cache, from 64 to 4096
-    axis_name: of `jax.pmap`; None under `jit`
+    axis_name: the axis of a `jax.pmap` of which each device has a part of the rows, and over which
+        the statistics of the E-step are averaged; None where one program sees all rows, as in `jit`
 
     Returns an `Algorithm`, init(key) -> state and step(state, key, batch) -> (state, metrics), for
     `learning.train`. Its state is q(π, m, Λ), a `Conjugate` of K components, and its batch all rows

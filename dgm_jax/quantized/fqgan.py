@@ -87,12 +87,15 @@ def fq_critic_loss(
     """L_D + λ (E ‖sg(f) - e‖² + β E ‖f - sg(e)‖²): the critic's loss in a game, and its codebook's.
 
     L_D is the game's loss of the critic D at data x and samples G(z), f are the features of data
-    and samples together, e the vectors of the codebook nearest to them, and sg stops the gradient.
-    ‖·‖² is the sum over the entries of a vector, and E the mean over all vectors.
+    and samples together that the critic quantises (the outputs of its trunk), e the vectors of the
+    codebook nearest to them, and sg stops the gradient. ‖·‖² is the sum over the entries of a
+    vector, and E the mean over all vectors.
 
     model: its critic is a `quantised_critic`, made with β
     game: gives L_D, such as `objectives.non_saturating()`
-    params, state: dicts {"generator", "critic"}; the generator gets no gradient
+    params, state: dicts {"generator", "critic"}, as model.init(key) makes them; the generator gets
+        no gradient. The state of the critic has the entries "trunk", "quantiser" and "head", the
+        states of its parts, and "quantisation", the bracket of the last batch
     x: data [n, *shape]; as many samples are drawn with `key`
     cond: one condition per row, or None
     weight: λ

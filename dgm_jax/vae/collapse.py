@@ -149,14 +149,16 @@ def linear_optimum(
 ) -> LinearOptimum:
     """max E_x ELBO of a `linear_vae`, over x with mean μ and covariance C = U Λ Uᵀ, in closed form.
 
-    W = U (Λ - σ²)₊^½ over the n largest λ, V = Wᵀ / max(λ, σ²) and S = σ² / max(λ, σ²), for the
-    decoder W, the encoder V and the covariance S of q(z | x); Λ = diag(λ), and a₊ = max(a, 0).
+    The model is p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I) and q(z | x) = N(V (x - μ), S). At the
+    optimum W = U (Λ - σ²)₊^½ over the n largest λ, V = Wᵀ / max(λ, σ²) and S = σ² / max(λ, σ²),
+    where Λ = diag(λ), and a₊ = max(a, 0).
 
     mean: μ [d]. covariance: C [d, d]; one that is not symmetric or has a negative eigenvalue raises
         `ValueError`
-    num_latents: n ≤ d. variance: σ², fixed
+    num_latents: n ≤ d. variance: σ² of p(x | z), which is not trained
 
-    Returns a `LinearOptimum`, computed in float64: `params`, those of the `linear_vae`; `kl` [n],
+    Returns a `LinearOptimum`, computed in float64: `params`, {"mean": μ [d], "decoder": W [d, n],
+    "encoder": V [n, d], "scale": ½ log of the diagonal of S, [n]}; `kl` [n],
     the mean KL_i of each unit, the largest first; `num_active`, the number of units with a KL above
     0; and `bound`, the maximum; KL and bound in nats. Unit i is active if λ_i > σ², with KL_i =
     ½ log(λ_i / σ²) on average over x; for any other unit q(z_i | x) is the prior. The bound is
