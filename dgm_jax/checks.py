@@ -541,7 +541,7 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     array(cond, "cond")
     batch_ndim = max(jnp.ndim(cond) - len(cond_shape), 0)
     if jnp.shape(cond)[batch_ndim:] != tuple(cond_shape):
-        wanted = ", ".join(map(str, cond_shape))
+        wanted = _sizes(*cond_shape)
         integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer) and len(cond_shape) == 1
         hint = f" Of classes: jax.nn.one_hot(cond, {wanted})." if integers else ""
         raise InputError(f"cond must have shape [..., {wanted}]; got {jnp.shape(cond)}.{hint}")

@@ -119,7 +119,9 @@ def progress_bar(
     notebook = console.is_jupyter
     if notebook:  # no widgets: a line that is written anew from its start
         console = Console(stderr=True, force_jupyter=False, force_terminal=True, width=100)
-    quiet = not (show and console.is_terminal)
+    if show and not console.is_terminal:
+        yield _lines(description, step, num_steps)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -130,30 +132,39 @@ def progress_bar(
     )
     own: dict[str, Any] = {"auto_refresh": not notebook, "redirect_stdout": not notebook}
     own["redirect_stderr"] = not notebook  # a cell shows what else is printed by itself
-    with Progress(*columns, console=console, disable=quiet, **own) as bar:
+    with Progress(*columns, console=console, disable=not show, **own) as bar:
         fields: dict[str, Any] = {"begun": step, "rate": 0.0, "latest": ""}
-        begun, began = step, time.perf_counter()
         task = bar.add_task(description, total=num_steps, completed=step, **fields)
         bar.refresh()
         drawn = time.perf_counter()
 
         def update(step, row=None):
             nonlocal drawn
-            now = time.perf_counter()
-            if not show or now - drawn < (EVERY if quiet else 0.2 if row is None else 0.0):
+            if not show or (row is None and time.perf_counter() - drawn < 0.2):
                 return
-            drawn = now
-            if quiet:
-                rate = (step - begun) / (now - began)
-                text = "" if row is None else f", {_text(row)}"
-                line = f"{description}: step {step:,} of {num_steps:,}, {rate:.3g}/s{text}"
-                print(line, file=sys.stderr, flush=True)
-                return
+            drawn = time.perf_counter()
             latest = {} if row is None else {"latest": _text(row)}
             latest["rate"] = bar.tasks[0].speed or 0.0
             bar.update(task, completed=step, refresh=notebook, **latest)
 
         yield update
+
+
+def _lines(description, begun, num_steps):
+    """update(step, row=None), which prints a line a minute: the step, steps a second, the row."""
+    began = told = time.perf_counter()
+
+    def update(step, row=None):
+        nonlocal told
+        now = time.perf_counter()
+        if now - told < EVERY:
+            return
+        told, rate = now, (step - begun) / (now - began)
+        text = "" if row is None else f", {_text(row)}"
+        line = f"{description}: step {step:,} of {num_steps:,}, {rate:.3g}/s{text}"
+        print(line, file=sys.stderr, flush=True)
+
+    return update
 
 
 def _text(row):

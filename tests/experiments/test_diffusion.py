@@ -65,9 +65,8 @@ def test_langevin_tells_biases_and_weights(tmp_path):
     np.testing.assert_allclose(biased["corrected"], 1, rtol=0.1)
     shares = found["share_of_larger_mode"]
     assert abs(shares["plain"] - 0.5) < 0.1 and abs(shares["annealed"] - 0.8) < 0.1
-    spreads = found[
-        "variance_of_larger_mode"
-    ]  # 1, but for the bias of the chains without correction
+    # 1 in the mixture; chains without correction have a bias.
+    spreads = found["variance_of_larger_mode"]
     np.testing.assert_allclose([spreads["corrected"], spreads["annealed"]], 1, atol=0.2)
 
 
